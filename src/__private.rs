@@ -14,7 +14,7 @@ pub mod points {
 pub mod tracked {
     pub use crate::tracked::{
         Attempt, Awaited, Completion, FastAcquire, GuardKind, Handle, Held, Initializer,
-        PendingAcquire, RawLock, Tracked,
+        PendingAcquire, Pool, RawLock, Tracked,
     };
 }
 

@@ -21,7 +21,7 @@ use rustc_hash::{FxBuildHasher, FxHasher};
 use super::pattern;
 use crate::{
     finding::{LockKind, LockOf, Mode, ResourceInfo, Role},
-    tracked::{Awaited, GuardKind, PendingAcquire, Tracked},
+    tracked::{Awaited, GuardKind, PendingAcquire, Pool, Tracked},
     validator,
 };
 
@@ -62,6 +62,8 @@ pub(super) struct Outside {
 /// The lock of one resource.
 struct Node {
     tracked: Tracked,
+    /// Its permits. A lock has one.
+    pool: Pool,
     kind: &'static LockKind,
     system: &'static str,
     key: Box<str>,
@@ -183,6 +185,9 @@ impl Outside {
             return None;
         }
         let node = self.node();
+        if self.is_another_pool(&node) {
+            node.pool.note_change(&node.tracked, node.kind);
+        }
         let mode = match mode {
             _ if node.kind.role == Role::Pool => Mode::Shared,
             Mode::Upgrade | Mode::Initialized => Mode::Exclusive,
@@ -190,6 +195,12 @@ impl Outside {
         };
         let is_again = self.is_reentrant && node.tracked.is_held_here();
         (!is_again).then_some((node, mode))
+    }
+
+    /// Returns `true` if the pool is not described as it was at first, or has leases, which end by themselves.
+    fn is_another_pool(&self, node: &Node) -> bool {
+        // A description without permits has one.
+        self.permits > 1 && self.permits != node.pool.permits() || self.lease.is_some()
     }
 
     /// Returns the lock of this resource.
@@ -220,7 +231,8 @@ impl Outside {
         let known_by =
             (kind.role == Role::Lock).then(|| format!("{system} {key}").into_boxed_str());
         validator::resource(number, ResourceInfo { key: known_by, lease });
-        let node = Arc::new(Node { tracked, kind, system, key, class, lease });
+        let pool = Pool::new(self.permits);
+        let node = Arc::new(Node { tracked, pool, kind, system, key, class, lease });
         let (node, forgotten) = registry(|registry| registry.add(hash, Arc::clone(&node)))
             .unwrap_or((node, HashTable::new()));
         // Their locks are forgotten as well.
@@ -333,6 +345,7 @@ impl Token {
         lease: Option<Duration>,
     ) -> Self {
         let lease = lease.map(|lease| (Instant::now(), lease));
+        node.pool.add(&node.tracked, node.kind, 1);
         Self(Some(Taken { node, mode, by: validator::actor_number(), at, lease }))
     }
 }
@@ -344,6 +357,7 @@ impl Drop for Token {
             if let Some((held_for, lease)) = held_for.filter(|(held_for, lease)| held_for > lease) {
                 node.tracked.held_too_long(*mode, at, held_for, lease);
             }
+            node.pool.remove(1);
             if *by != validator::actor_number() {
                 node.tracked.changed_hands(*mode, node.class, at);
             }
@@ -404,6 +418,7 @@ mod tests {
             let (tracked, key) = (Tracked::created_at(Location::caller()), key.to_string());
             Arc::new(Node {
                 tracked,
+                pool: Pool::new(1),
                 kind: LOCK,
                 system: "many",
                 key: key.into(),

@@ -61,7 +61,8 @@ impl Resource {
     /// then.
     ///
     /// Who waits for another permit with one held is a
-    /// [`PoolExhaustion`](crate::FindingKind::PoolExhaustion). A pool is not part of the lock order.
+    /// [`PoolExhaustion`](crate::FindingKind::PoolExhaustion). If all permits are held by threads that wait for each other,
+    /// that is a [`Deadlock`](crate::FindingKind::Deadlock), as a warning. A pool is not part of the lock order.
     #[must_use]
     pub fn permits(mut self, permits: usize) -> Self {
         self.0.permits(permits);

@@ -96,6 +96,9 @@ kinds! {
     /// Or a thread of a forked process is about to wait for a lock that another thread of the parent held at the
     /// fork: the fork copied the lock, but not its holder.
     ///
+    /// Or all permits of a semaphore, or of a pool that the program declares, are held by tasks and threads that wait for
+    /// each other. It is a warning at most: another permit may be added, or the pool may have a time limit.
+    ///
     /// Or every thread of the process sleeps until another one wakes it, whatever it waits for. The
     /// [`watchdog`](crate::watchdog#global-deadlocks) detects this on Linux, and prints it.
     Deadlock: "deadlock", Deny, certain;

@@ -94,6 +94,8 @@ pub(crate) enum Detail {
     Declared(Declaration),
     /// Everything that the threads of a deadlock hold and wait for.
     Threads(Arc<[ThreadSnapshot]>),
+    /// The pool in a deadlock, all of whose permits are held by threads or tasks that wait.
+    Exhausted(Exhausted),
     /// All threads of the process, none of which will ever wake up.
     AllAsleep(Arc<[ThreadSnapshot]>),
     /// The thread that ended while it held the lock for which another is about to wait.
@@ -109,6 +111,26 @@ pub(crate) enum Detail {
     InJob(InJob),
     /// The kind of the wait during which locks are held.
     Wait(WaitKind),
+}
+
+/// A pool all of whose permits are held by threads or tasks that wait. They wait for ever only under a condition, so it is
+/// a warning at most.
+#[derive(Clone, Debug)]
+pub(crate) struct Exhausted {
+    pub(crate) pool: LockInfo,
+    pub(crate) permits: u32,
+    /// One of the guards may be with another thread or task.
+    pub(crate) may_have_left: bool,
+    /// Everything that these threads and tasks hold and wait for.
+    pub(crate) threads: Arc<[ThreadSnapshot]>,
+}
+
+impl Exhausted {
+    /// Returns `true` if another thread or task may add permits, or close the pool, which ends the waits. The waits for a
+    /// pool outside of the program may have a time limit instead.
+    pub(crate) fn may_grow(&self) -> bool {
+        !self.pool.kind.is_outside()
+    }
 }
 
 /// How a thread came to run a job while it held a lock.
@@ -132,7 +154,9 @@ impl Detail {
     /// Returns the threads besides those of the edges.
     fn threads_mut(&mut self) -> impl Iterator<Item = &mut ThreadInfo> {
         let (snapshots, one): (&mut [ThreadSnapshot], _) = match self {
-            Self::Threads(threads) | Self::AllAsleep(threads) => (Arc::make_mut(threads), None),
+            Self::Threads(threads)
+            | Self::AllAsleep(threads)
+            | Self::Exhausted(Exhausted { threads, .. }) => (Arc::make_mut(threads), None),
             Self::Writer(writer) => (&mut [], Some(&mut writer.thread)),
             Self::LeftBy(thread) | Self::LeftInParent(thread) => (&mut [], Some(thread)),
             _ => (&mut [], None),

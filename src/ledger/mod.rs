@@ -104,7 +104,8 @@ pub(crate) fn submit(
     scope: Option<ScopeId>,
     certainly: Option<Level>,
 ) -> Verdict {
-    let is_certain = !cycle.iter().any(|edge| edge.may_have_left);
+    let is_certain =
+        !matches!(detail, Detail::Exhausted(_)) && !cycle.iter().any(|edge| edge.may_have_left);
     let level = certainly.unwrap_or_else(|| match detail {
         Detail::Wait(wait) => levels::wait_level(wait),
         // It cannot happen, so it is only recorded.

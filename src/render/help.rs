@@ -8,7 +8,10 @@ use super::{
     words::lease_of,
 };
 use crate::{
-    finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Role, Site, WaitKind},
+    finding::{
+        Declaration, Detail, Edge, Exhausted, FindingKind, Level, LockInfo, Mode, Role, Site,
+        WaitKind,
+    },
     source::Lifetime,
 };
 
@@ -119,6 +122,7 @@ impl Story<'_> {
     fn help_with_deadlock(&self, held: &str, held_line: &str, line: &str) -> String {
         let what_now = self.what_now();
         match self.len() {
+            _ if let Some(pool) = self.exhausted() => self.help_with_pool(pool),
             1 if self.first().held.kind.is_outside() => format!(
                 "{what_now}. Drop the guard of {held_line} before {line}, or declare it with \
                  `Resource::reentrant` if whoever holds it may acquire it again"
@@ -352,6 +356,24 @@ impl Story<'_> {
         format!("Acquire these locks in one order everywhere{}", self.or_release(index))
     }
 
+    /// Returns how a deadlock with a pool can be prevented.
+    fn help_with_pool(&self, Exhausted { pool, .. }: &Exhausted) -> String {
+        let index = self.shown.iter().position(|edge| edge.held == *pool).unwrap_or(0);
+        let name = self.names.of(pool);
+        if self.shown[index].wanted != *pool {
+            let release = match self.release_line(index) {
+                Some(line) => format!("Release the permit of {name} before {line}"),
+                None => format!("Do not wait while a permit of {name} is held"),
+            };
+            return format!("{release}, or acquire it last");
+        }
+        let (instead, release) = instead_of_another_permit(pool);
+        let line = self.release_line(index);
+        let or_release =
+            line.map_or_else(String::new, |line| format!(", or {release} before {line}"));
+        format!("{instead}{or_release}")
+    }
+
     /// Returns what happens now to the threads that wait for each other.
     fn what_now(&self) -> String {
         match self.finding.level {
@@ -406,11 +428,7 @@ impl Story<'_> {
                 "it waits for itself for ever, unless another permit is added. {release}"
             );
         }
-        let (instead, release) = if pool.kind.is_outside() {
-            ("Pass on what the first permit is for", "release it")
-        } else {
-            ("Acquire all permits in one call", "release the first permit")
-        };
+        let (instead, release) = instead_of_another_permit(pool);
         let or_release =
             line.map_or_else(String::new, |line| format!(", or {release} before {line}"));
         format!(
@@ -529,5 +547,14 @@ impl Story<'_> {
                 format!("{wanted} was declared {what} while nothing is held{release}")
             }
         }
+    }
+}
+
+/// Returns what to do instead of acquiring another permit, and how to say that the first one is released.
+fn instead_of_another_permit(pool: &LockInfo) -> (&'static str, &'static str) {
+    if pool.kind.is_outside() {
+        ("Pass on what the first permit is for", "release it")
+    } else {
+        ("Acquire all permits in one call", "release the first permit")
     }
 }

@@ -93,6 +93,13 @@ impl Story<'_> {
             let what = what_all(threads.iter().map(|it| &it.thread));
             let _ = write!(text, "\nall that these {what} hold:\n{}", held(threads));
         }
+        if let Some(pool) = self.exhausted() {
+            let (name, threads) = (self.names.of(&pool.pool), held(&pool.threads));
+            let _ = write!(
+                text,
+                "\nwho holds the permits of {name}, and for what each waits:\n{threads}"
+            );
+        }
         for (edge, way) in self.shown.iter().zip(&self.ways) {
             write_stacks(&mut text, way, self.stacks(edge));
         }

@@ -5,7 +5,7 @@ use super::{
     story::Story,
     thread_names::{both, circle, what, what_all, who},
 };
-use crate::finding::{Edge, FindingKind, LockInfo};
+use crate::finding::{Edge, Exhausted, FindingKind, LockInfo, ThreadSnapshot};
 
 impl Story<'_> {
     pub(super) fn title(&self) -> String {
@@ -39,6 +39,9 @@ impl Story<'_> {
                 format!(
                     "{who} waits for {held}, which no thread of this forked process can release"
                 )
+            }
+            FindingKind::Deadlock if let Some(pool) = self.exhausted() => {
+                self.held_by_waiting(pool)
             }
             FindingKind::Deadlock if self.len() == 1 => {
                 let holds = if self.is_of_event() { "owes" } else { "already holds" };
@@ -128,6 +131,21 @@ impl Story<'_> {
         let (len, what) = (self.len(), what_all(members()));
         let circle = circle(members(), self.len() > self.shown.len());
         format!("{len} {what} wait for each other: {circle}")
+    }
+
+    /// The title for a pool whose permits are held by threads or tasks that wait.
+    fn held_by_waiting(&self, pool: &Exhausted) -> String {
+        let name = self.names.of(&pool.pool);
+        let which = format!("all {} permits", pool.permits);
+        let holds = |thread: &&ThreadSnapshot| thread.held.iter().any(|it| it.lock == pool.pool);
+        let holders: Vec<_> = pool.threads.iter().filter(holds).map(|it| &it.thread).collect();
+        match holders[..] {
+            [holder] if self.len() == 1 => {
+                format!("{} holds {which} of {name} and waits for another one", who(holder))
+            }
+            [holder] => format!("{which} of {name} are held by {}, which waits", who(holder)),
+            _ => format!("{which} of {name} are held by {} that wait", what_all(holders)),
+        }
     }
 
     fn futurelock(&self) -> String {

@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use super::{
-    age, roles,
+    WIDTH, age, roles,
     story::Story,
-    thread_names::{spawned, who},
+    thread_names::{spawned, what_all, who},
 };
 use crate::{
     duration,
     finding::{
-        Detail, Edge, FindingKind, InJob, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,
+        Detail, Edge, Exhausted, FindingKind, InJob, LockInfo, Mode, Role, ThreadInfo, WaitKind,
+        Writer,
     },
 };
 
@@ -105,6 +106,14 @@ impl Story<'_> {
     pub(super) fn gates(&self) -> String {
         let gates = self.gate_locks().iter().map(|gate| self.names.of(gate));
         gates.collect::<Vec<_>>().join(" or ")
+    }
+
+    /// Returns the pool in a deadlock, all of whose permits are held by threads or tasks that wait.
+    pub(super) fn exhausted(&self) -> Option<&Exhausted> {
+        match &self.finding.detail {
+            Detail::Exhausted(pool) => Some(pool),
+            _ => None,
+        }
     }
 
     /// Returns how long a lock with a lease was held, in milliseconds if these are more than the lease, and its lease.
@@ -291,6 +300,13 @@ impl Story<'_> {
                 let now = format!("waits here for jobs of {wanted}, one of which {next} runs");
                 return [since, now];
             }
+            Role::Pool if self.len() == 1 => {
+                return [since, "waits here for another one".to_owned()];
+            }
+            Role::Pool => {
+                let now = format!("waits here for a permit of {wanted}, one of which {next} holds");
+                return [since, now];
+            }
             _ => {}
         }
         let reading = for_reading(edge.wanted_mode);
@@ -325,13 +341,17 @@ impl Story<'_> {
                 "{who} acquired two others of the same classes, {held} and {wanted}, in the opposite order"
             ),
             _ if self.is_circle_of_waits() => {
-                let (number, len) = (index + 1, self.len());
+                let number = match self.exhausted() {
+                    // These are only some of the threads or tasks that wait.
+                    Some(_) => String::new(),
+                    None => format!("{} of {}: ", index + 1, self.len()),
+                };
                 let waits = match self.shown[index].waited.and_then(age) {
                     Some(age) => format!("has waited {age} for"),
                     None => "waits for".to_owned(),
                 };
                 let wanted = roles::awaited(self.shown[index].wanted.kind.role, &wanted);
-                format!("{number} of {len}: {who} {waits} {wanted}")
+                format!("{number}{who} {waits} {wanted}")
             }
             _ if self.len() > 2
                 || self.wait_in_cycle().is_some()
@@ -443,6 +463,9 @@ impl Story<'_> {
 
     /// Returns the condition under which the finding is true, if there is one.
     pub(super) fn doubt(&self) -> Option<String> {
+        if let Some(pool) = self.exhausted() {
+            return Some(Self::doubt_of_pool(pool, &self.names.of(&pool.pool)));
+        }
         let doubtful = self.shown.iter().filter(|edge| edge.may_have_left);
         let guard = |edge: &Edge| {
             format!("{} still has its guard of {}", who(&edge.thread), self.names.of(&edge.held))
@@ -454,6 +477,24 @@ impl Story<'_> {
                 guards.join(", and ")
             )
         })
+    }
+
+    /// Returns the condition under which the permits of a pool never become free.
+    fn doubt_of_pool(pool: &Exhausted, name: &str) -> String {
+        let ends = if pool.may_grow() {
+            format!("nothing adds a permit to {name} or closes it")
+        } else {
+            format!("a wait for a permit of {name} has no time limit")
+        };
+        let guards = match &pool.threads[..] {
+            _ if !pool.may_have_left => String::new(),
+            [only] => format!(", and if {} still has its guards", who(&only.thread)),
+            all => {
+                let holders = what_all(all.iter().map(|it| &it.thread));
+                format!(", and if the {holders} below still have their guards")
+            }
+        };
+        textwrap::fill(&format!("this is a deadlock only if {ends}{guards}"), WIDTH)
     }
 
     /// Says how to learn more if the source lines do not show which code acquired the lock.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{FastAcquire, PendingAcquire, Tracked};
 use crate::{
-    finding::{LockKind, Mode, Role},
+    finding::{LockKind, Mode},
     points::{self, Passing},
     validator::{
         self, Entry, Tag, ThreadState,
@@ -212,13 +212,10 @@ impl Awaited {
         is_judged.then_some(FastAcquire { context, place, entry: Entry { tag, site: self.site } })
     }
 
-    /// Returns `true` if nothing is certain about the wait: for a semaphore with several permits, as
-    /// any holder may return one, for a lock that other processes hold as well, and for one that any
-    /// task may take before the one that was woken.
+    /// Returns `true` if nothing is certain about the wait: for a lock that other processes hold as well, and for one
+    /// that any task may take before the one that was woken.
     fn is_uncertain(&self) -> bool {
-        self.kind.role == Role::Pool && self.mode == Mode::Shared
-            || self.kind.is_outside()
-            || self.kind.is_only_woken()
+        self.kind.is_outside() || self.kind.is_only_woken()
     }
 
     #[inline]

@@ -28,6 +28,7 @@ mod handle;
 mod held;
 mod initializer;
 mod pending;
+mod pool;
 mod raw;
 mod results;
 
@@ -40,6 +41,7 @@ pub use self::{
     held::Held,
     initializer::Initializer,
     pending::PendingAcquire,
+    pool::Pool,
     raw::{Attempt, RawLock},
 };
 pub(crate) use self::{

@@ -7,7 +7,7 @@ use super::{
     graph, handed_over,
 };
 use crate::{
-    finding::{Detail, Edge, FindingKind, Level},
+    finding::{Detail, Edge, FindingKind, Level, LockInfo, Site},
     ledger::{self, Backtraces, Panic, Verdict},
     stack::{RawStack, exit},
     upstream,
@@ -54,9 +54,12 @@ pub(super) fn own_edge(
 
 /// Returns `true` if it is not known who holds one of the held locks, because such guards change hands.
 pub(super) fn may_be_elsewhere(cycle: &[Edge]) -> bool {
-    cycle.iter().any(|edge| {
-        edge.held.kind.is_outside() && handed_over::is_noted(edge.held.class(), &edge.held_at)
-    })
+    cycle.iter().any(|edge| is_handed_over(&edge.held, &edge.held_at))
+}
+
+/// Returns `true` if it is not known who holds a lock that was acquired here, because such guards change hands.
+pub(super) fn is_handed_over(held: &LockInfo, acquired_at: &Site) -> bool {
+    held.kind.is_outside() && handed_over::is_noted(held.class(), acquired_at)
 }
 
 // Inlined so that no frame of the stack is spent on it.

@@ -26,6 +26,7 @@ mod interrupted;
 pub mod jobs;
 mod lock_id;
 mod monitor;
+mod pools;
 mod process;
 mod releases;
 pub mod root_poll;
@@ -61,6 +62,7 @@ pub(crate) use self::{
     identity::Identity,
     initialized::{about_to_use, initialized},
     lock_id::LockId,
+    pools::Pool,
     releases::{changed_hands, held_too_long},
     waits::{
         barrier_order::{Arrival, BarrierOrder},

@@ -19,7 +19,7 @@ const LAYERS: [&str; 33] = [
     "ledger",
     "validator/atomic validator/interrupted validator/clock validator/signal_mask",
     "validator/atomic_ref validator/chain_cache validator/handed_over validator/lock_id",
-    "validator/context",
+    "validator/context validator/pools",
     "validator/helpers validator/identity",
     "validator/graph",
     "validator/found validator/thread_snapshot",

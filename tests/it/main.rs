@@ -45,6 +45,7 @@ mod precision;
 mod rayon;
 mod rayon_behaviour;
 mod records;
+mod resource_pools;
 mod resources;
 mod runtime_behaviour;
 mod std_behaviour;

@@ -17,7 +17,7 @@ pub use self::permit::{OwnedSemaphorePermit, SemaphorePermit};
 use super::acquire::{Acquirable, Request, acquire, blocking_acquire, try_acquire};
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::Tracked,
+    tracked::{Pool, Tracked},
 };
 
 /// [`tokio::sync::Semaphore`], checked.
@@ -27,7 +27,8 @@ use crate::{
 /// - One: it has its place in the lock order, like a mutex. Since any task may add a permit, a wait
 ///   for it is never reported as permanent.
 /// - Several: it is a pool. A task that holds a permit while it waits for another one is a
-///   [`PoolExhaustion`](crate::FindingKind::PoolExhaustion). A pool is not part of the lock order.
+///   [`PoolExhaustion`](crate::FindingKind::PoolExhaustion). If all permits are held by tasks and threads that wait for
+///   each other, that is a [`Deadlock`](crate::FindingKind::Deadlock), as a warning. A pool is not part of the lock order.
 /// - None: it is a signal, which any task can send, and is not checked.
 ///
 /// Checks end with the first [`add_permits`](Self::add_permits), and when the only permit is
@@ -47,6 +48,7 @@ pub struct Semaphore {
     inner: Inner,
     mode: Mode,
     is_signal: AtomicBool,
+    pool: Pool,
 }
 
 impl Semaphore {
@@ -81,7 +83,7 @@ impl Semaphore {
     const fn made_of(permits: usize, inner: Inner) -> Self {
         let mode = if permits == 1 { Mode::Exclusive } else { Mode::Shared };
         let is_signal = AtomicBool::new(permits == 0);
-        Self { tracked: Tracked::new(), inner, mode, is_signal }
+        Self { tracked: Tracked::new(), inner, mode, is_signal, pool: Pool::new(permits) }
     }
 
     fn request(&self, permits: u32) -> Request {
@@ -91,9 +93,15 @@ impl Semaphore {
     /// Called when permits were forgotten. Without its only permit, the semaphore waits for
     /// `add_permits`.
     fn note_forgotten(&self) {
+        self.note_change();
         if self.mode == Mode::Exclusive {
             self.is_signal.store(true, Relaxed);
         }
+    }
+
+    /// Called when the number of permits changes, or those that wait get none.
+    fn note_change(&self) {
+        self.pool.note_change(&self.tracked, Self::KIND);
     }
 
     /// Returns the number of free permits.
@@ -108,6 +116,7 @@ impl Semaphore {
     /// If the sum is greater than [`MAX_PERMITS`](Self::MAX_PERMITS).
     pub fn add_permits(&self, n: usize) {
         if n > 0 {
+            self.note_change();
             self.is_signal.store(true, Relaxed);
         }
         self.inner.add_permits(n);
@@ -220,6 +229,7 @@ impl Semaphore {
 
     /// Closes the semaphore: all acquisitions fail from then on, including those that wait.
     pub fn close(&self) {
+        self.note_change();
         self.inner.close();
     }
 

@@ -593,6 +593,24 @@ impl Context {
         holds.find(|it| it.tag == held.tag)
     }
 
+    /// Returns all of the `among` oldest locks that satisfy `is_it`, without those that were released elsewhere. For any
+    /// thread.
+    pub(super) fn all_held_among(
+        &self,
+        among: usize,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> SmallVec<[Entry; 2]> {
+        let mut held: SmallVec<[Entry; 2]> = self.held.iter().take(among).filter(is_it).collect();
+        if !held.is_empty() && self.has_released_elsewhere() {
+            for tag in &*self.released_elsewhere.lock() {
+                if let Some(at) = held.iter().position(|it| it.tag == *tag) {
+                    held.remove(at);
+                }
+            }
+        }
+        held
+    }
+
     /// Returns the thread's exit, if it has one. For any thread.
     fn exit_entry(&self) -> Option<Entry> {
         if self.has_exit.load(Acquire) { self.exit_slot.read() } else { None }

@@ -22,7 +22,7 @@ use crate::{
         },
         deadlock, graph, helpers,
         lock_id::creation_sites,
-        tasks,
+        pools, tasks,
     },
 };
 
@@ -44,7 +44,8 @@ fn locks() -> impl Iterator<Item = &'static dyn ForkLock> {
         deadlock::lock(),
         registry::pool(),
     ];
-    [symbols::lock()].into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
+    let tables = tasks::locks().chain(pools::locks());
+    [symbols::lock()].into_iter().chain(ledger::locks()).chain(tables).chain(ours)
 }
 
 /// Returns all locks that `before` has taken, in the order of their release. The locks of contexts

@@ -11,10 +11,14 @@
 //! wait. The hands of each lock are read in between. If anything has changed, it is no deadlock.
 //! Otherwise it is reported once it has [persisted](super::standing).
 
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    ptr,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use super::{
     Task,
@@ -25,13 +29,17 @@ use super::{
     task::{ENDED, RESTING},
 };
 use crate::{
-    finding::{Detail, Edge, FindingKind, Mode, Role, ThreadInfo, ThreadSnapshot, Until},
+    finding::{
+        Detail, Edge, Exhausted, FindingKind, Mode, Role, ThreadInfo, ThreadSnapshot, Until,
+    },
     stack::Stack,
     validator::{
         context::{Context, State as ThreadState, held::Entry, registry},
         deadlock::wait_cycle,
-        found::Found,
-        graph, thread_snapshot,
+        found::{Found, is_handed_over},
+        graph,
+        lock_id::LockId,
+        pools, thread_snapshot,
     },
 };
 
@@ -146,20 +154,17 @@ fn waits_of_task(task: &Arc<Task>, polls: u64) -> Option<Vec<Waits>> {
     waits.filter(|waits| !waits.is_empty())
 }
 
-/// Returns the lock that a thread waits for without a timeout.
+/// Returns the lock, or the thread's exit, that a thread waits for without a timeout.
 fn wait_of_thread(context: &'static Context) -> Option<Waits> {
     let wait = context.waiting.read()?;
-    let is_for_lock = wait.until == Until::Acquired && wait.wanted.kind().role.is_lock();
+    let role = wait.wanted.kind().role;
+    let is_for_lock = wait.until == Until::Acquired && (role.is_lock() || role == Role::Exit);
     if is_for_lock { Waits::read(wait.wanted, Whereabouts::Task, None) } else { None }
 }
 
 impl Waits {
     /// Returns `None` if the lock is in transit, in no hands.
     fn read(wanted: Entry, whereabouts: Whereabouts, place: Option<u64>) -> Option<Self> {
-        // Any task may add a permit to a semaphore, or close it.
-        if wanted.kind().role == Role::Pool {
-            return None;
-        }
         let hands = hands_of(wanted, place)?;
         (!hands.is_empty()).then_some(Self { wanted, place, whereabouts, hands })
     }
@@ -171,6 +176,11 @@ impl Waits {
             now.iter().any(|it| it.whose.key() == hand.whose.key() && it.reason == hand.reason)
         };
         self.hands.iter().all(is_there)
+    }
+
+    /// Returns `true` if it waits for a permit of a pool.
+    fn is_for_permit(&self) -> bool {
+        self.wanted.kind().role == Role::Pool
     }
 
     fn blockers(&self) -> Blockers<Key> {
@@ -195,6 +205,12 @@ impl Waits {
 /// position in its queue if known. `None` if one of them is unknown.
 fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
     let (lock, mode) = (wanted.tag.lock(), wanted.tag.mode());
+    match wanted.kind().role {
+        // Any task may add a permit to a semaphore. Of one with a single permit, that is usual.
+        Role::Pool if mode == Mode::Exclusive => return None,
+        Role::Pool => return hands_of_pool(lock),
+        _ => {}
+    }
     let blocks = |held: &Entry| held.tag.lock() == lock && mode.waits_for(held.tag.mode(), false);
     // Readers wait behind each waiting writer.
     let queues = |waiting: &Entry| {
@@ -256,6 +272,45 @@ fn held_by_thread_of(task: Arc<Task>, entry: Entry) -> Hand {
     Hand { whose, entry, reason, is_certain: true, whereabouts }
 }
 
+/// Returns the holders of a pool's permits, all of which must be stuck for a wait to be. `None` unless they are known to
+/// have all of them. So no other one has a permit that it may release, and none is free or about to be granted.
+///
+/// A guard can be sent. A thread that acquires permit after permit, at one place, may pass them on to others with the work
+/// that they are for. So its guards count as those that most likely have not left, but may have.
+fn hands_of_pool(lock: LockId) -> Option<Vec<Hand>> {
+    let pool = pools::of(lock)?;
+    let guards = pool.guards_of_all()?;
+    let is_it = |held: &Entry| held.tag.lock() == lock;
+    let mut all = Vec::new();
+    for context in registry::all() {
+        let wait = context.waiting.read();
+        let held = context.all_held_among(wait.map_or(usize::MAX, |it| it.holds), is_it);
+        let blocks_on_task =
+            |it: &Entry| context.blocked_on().before_release_of::<Task>(it.tag).is_some();
+        if wait.is_none() && held.iter().any(blocks_on_task) {
+            return None;
+        }
+        let is_at_once = |it: &Entry| {
+            wait.is_some_and(|wait| {
+                wait.wanted.tag.lock() == lock && ptr::eq(wait.wanted.site, it.site)
+            })
+        };
+        let may_be_sent = context.is_of_task() || held.len() > 1 || held.iter().any(is_at_once);
+        let whereabouts = if may_be_sent { Whereabouts::Free } else { Whereabouts::Box };
+        for entry in held {
+            let (whose, reason) = (Actor::Thread(context), Reason::Holds);
+            all.push(Hand { whose, entry, reason, is_certain: false, whereabouts });
+        }
+    }
+    for Holder { task, entry, whereabouts, .. } in hands::of(lock).holders {
+        let (whose, reason) = (Actor::Task(task), Reason::Holds);
+        let whereabouts = whereabouts.max(Whereabouts::Box);
+        all.push(Hand { whose, entry, reason, is_certain: false, whereabouts });
+    }
+    let holders = all.iter().map(|it| it.whose.key()).collect();
+    Blockers::of_pool(guards, holders).map(|_| all)
+}
+
 /// Returns the actors that an actor is stuck with forever, itself first.
 pub(super) fn stuck_with(start: Actor) -> Option<Vec<Member>> {
     let first = start.key();
@@ -276,11 +331,33 @@ pub(super) fn stuck_with(start: Actor) -> Option<Vec<Member>> {
         open.extend(hands.map(|it| it.whose.key()));
         members.push(member);
     }
+    let is_certain =
+        !members.is_empty() && are_unchanged(&members) && !may_have_given_away(&members);
+    is_certain.then_some(members)
+}
+
+/// Returns `true` if no lock has changed hands since the members were read, and none of them has continued.
+fn are_unchanged(members: &[Member]) -> bool {
     // Hands first: a lock may have changed hands after it was read, but before its former holder
     // was.
-    let are_hands_unchanged = members.iter().flat_map(|it| &it.waits).all(Waits::is_unchanged);
-    let are_unchanged = are_hands_unchanged && members.iter().all(Member::is_unchanged);
-    (!members.is_empty() && are_unchanged).then_some(members)
+    members.iter().flat_map(|it| &it.waits).all(Waits::is_unchanged)
+        && members.iter().all(Member::is_unchanged)
+}
+
+/// Returns `true` if a permit that one of the threads holds may be with another thread by now.
+fn may_have_given_away(members: &[Member]) -> bool {
+    let threads = || {
+        members.iter().filter_map(|it| match it.actor {
+            Actor::Thread(context) => Some(context),
+            Actor::Task(_) => None,
+        })
+    };
+    let stuck: SmallVec<[&Context; 4]> = threads().collect();
+    let permits = members.iter().flat_map(|it| &it.waits).filter(|it| it.is_for_permit());
+    permits.flat_map(|it| &it.hands).any(|hand| match hand.whose {
+        Actor::Thread(context) => context.may_have_given_away(hand.entry.tag, &stuck),
+        Actor::Task(_) => false,
+    })
 }
 
 /// Returns `true` if a lock that the task waits for is held by a task that can be woken, or was
@@ -288,7 +365,11 @@ pub(super) fn stuck_with(start: Actor) -> Option<Vec<Member>> {
 fn waits_for_awake(task: &Task) -> bool {
     let is_awake = |task: &Task| task.live.load(SeqCst) != 0 || task.recent_wakes() != 0;
     let operations = task.operations.lock();
-    operations.iter().any(|it| !it.has_readers() && hands::any_task(it.lock(), is_awake))
+    operations.iter().any(|it| match it.wanted.kind().role {
+        // Any holder of a permit may release it.
+        Role::Pool => hands::any_holder(it.lock(), is_awake),
+        _ => !it.has_readers() && hands::any_task(it.lock(), is_awake),
+    })
 }
 
 /// Checks a task that has come to rest with a waiting lock operation.
@@ -305,27 +386,32 @@ pub(in crate::validator) fn look(task: &Arc<Task>, context: &'static Context) {
 
 /// Returns the deadlock that a thread is about to close by blocking, if it involves tasks.
 pub(in crate::validator) fn closed_by_thread(context: &'static Context) -> Option<Found> {
-    if !super::operation::are_any_waiting() {
+    if !super::operation::are_any_waiting() && !pools::are_any() {
         return None;
     }
+    // A cycle of threads without a pool is found by `deadlock`.
     let look = || {
         let members = stuck_with(Actor::Thread(context))?;
-        let has_tasks = members.iter().any(|it| matches!(it.actor, Actor::Task(_)));
-        has_tasks.then_some(members)
+        let has_pool = members.iter().flat_map(|it| &it.waits).any(Waits::is_for_permit);
+        (has_task(&members) || has_pool).then_some(members)
     };
     let members = look()?;
-    if whereabouts(&members) != Whereabouts::Task {
+    let certainty = if has_task(&members) { Whereabouts::Task } else { Whereabouts::Spawned };
+    if whereabouts(&members) > certainty {
         // The thread cannot wait that long.
         watch_task_of(&members);
         return None;
     }
     let before = moments(&members);
-    standing::settle();
-    let is_same = |members: &Vec<Member>| {
-        moments(members) == before && whereabouts(members) == Whereabouts::Task
-    };
+    standing::settle(certainty, || are_unchanged(&members));
+    let is_same =
+        |members: &Vec<Member>| moments(members) == before && whereabouts(members) <= certainty;
     let members = look().filter(is_same)?;
     if first_to_report(&members) { describe(&members) } else { None }
+}
+
+fn has_task(members: &[Member]) -> bool {
+    members.iter().any(|it| matches!(it.actor, Actor::Task(_)))
 }
 
 /// Lets one of the tasks report the deadlock once it has persisted.
@@ -384,6 +470,14 @@ pub(super) fn first_to_report(members: &[Member]) -> bool {
 /// Returns a cycle of members as a finding: the shortest through the first member, if it is in one.
 pub(super) fn describe(members: &[Member]) -> Option<Found> {
     let wait_cycle = (0..members.len()).find_map(|start| wait_cycle_through(start, members))?;
+    let pool =
+        wait_cycle.iter().find(|(_, link)| link.is_for_permit()).map(|(_, link)| link.wanted);
+    let wait_cycle = match pool {
+        Some(pool) if wait_cycle.iter().all(|(_, link)| link.wanted.tag == pool.tag) => {
+            holders_at_other_places(wait_cycle, members)
+        }
+        _ => wait_cycle,
+    };
     let next = wait_cycle.iter().cycle().skip(1);
     let cycle = wait_cycle
         .iter()
@@ -393,27 +487,80 @@ pub(super) fn describe(members: &[Member]) -> Option<Found> {
     let is_asleep = wait_cycle.iter().any(|(_, link)| link.hand.reason == Reason::WasGranted);
     let kind = match &wait_cycle[..] {
         _ if is_asleep => FindingKind::Futurelock,
+        _ if pool.is_some() => FindingKind::Deadlock,
         [(_, link)] if link.is_by_sibling() => FindingKind::Futurelock,
         [_] => FindingKind::SelfDeadlock,
         _ => FindingKind::Deadlock,
     };
-    let detail = if kind == FindingKind::Deadlock {
-        let of = |(this, _): &(usize, Link)| snapshot_of(&members[*this]);
-        Detail::Threads(wait_cycle.iter().map(of).collect())
-    } else {
-        Detail::None
+    let detail = match pool {
+        Some(pool) if kind == FindingKind::Deadlock => Detail::Exhausted(exhausted(pool, members)?),
+        _ if kind == FindingKind::Deadlock => {
+            let of = |(this, _): &(usize, Link)| snapshot_of(&members[*this]);
+            Detail::Threads(wait_cycle.iter().map(of).collect())
+        }
+        _ => Detail::None,
     };
     Some(Found { kind, cycle, detail })
 }
 
+/// Describes a pool all of whose permits are held by members. `None` if one of them may be with another thread or task,
+/// because such guards change hands.
+fn exhausted(pool: Entry, members: &[Member]) -> Option<Exhausted> {
+    let permits = pools::of(pool.tag.lock())?.permits();
+    let graph = graph::lock();
+    let hands = || {
+        let waits = members.iter().flat_map(|it| &it.waits).filter(|it| it.is_for_permit());
+        waits.flat_map(|it| &it.hands)
+    };
+    let mut held = hands().map(|hand| hand.entry);
+    if held.any(|held| is_handed_over(&graph.lock_of(&held, held.site), &held.site.into())) {
+        return None;
+    }
+    let may_have_left = hands().any(|hand| hand.whereabouts.may_have_left());
+    let pool = graph.lock_of(&pool, pool.site);
+    drop(graph);
+    let mut threads: Vec<_> = members.iter().map(snapshot_of).collect();
+    threads.sort_by_key(|it| (it.thread.is_task(), it.thread.number()));
+    Some(Exhausted { pool, permits, may_have_left, threads: threads.into() })
+}
+
+/// Extends a cycle of members that have permits of one pool and wait for another, if all of them do: by one member for each
+/// further pair of places where one is held and the other wanted. The finding lists all of them.
+fn holders_at_other_places(
+    wait_cycle: Vec<(usize, Link)>,
+    members: &[Member],
+) -> Vec<(usize, Link)> {
+    let pool = wait_cycle[0].1.wanted.tag;
+    let wait_of = |at: usize| members[at].waits.iter().find(|it| it.wanted.tag == pool);
+    let Some(hands) = wait_of(wait_cycle[0].0).map(|it| &it.hands) else { return wait_cycle };
+    let held_by = |at: usize| hands.iter().find(|it| it.whose.key() == members[at].actor.key());
+    let member = |at: usize| Some((at, wait_of(at)?.wanted, held_by(at)?));
+    let mut shown: Vec<_> = wait_cycle.iter().filter_map(|(at, _)| member(*at)).collect();
+    let places = |(_, wanted, hand): &(usize, Entry, &Hand)| {
+        [hand.entry.site, wanted.site].map(ptr::from_ref)
+    };
+    let mut known: FxHashSet<_> = shown.iter().map(places).collect();
+    let others = (0..members.len()).filter_map(member);
+    shown.extend(others.filter(|it| known.insert(places(it))));
+    let before = shown.iter().cycle().skip(shown.len().saturating_sub(1));
+    shown
+        .iter()
+        .zip(before)
+        .map(|(&(at, _, hand), &(_, wanted, _))| (at, Link { wanted, hand: hand.clone() }))
+        .collect()
+}
+
 /// Returns the shortest cycle through a member, each with the way in which it blocks the one before
-/// it.
+/// it. That a member has permits of the pool that it waits for is a cycle only if no other one has any.
 fn wait_cycle_through(start: usize, members: &[Member]) -> Option<Vec<(usize, Link)>> {
     let at = |actor: &Actor| members.iter().position(|it| it.actor.key() == actor.key());
     wait_cycle::shortest(start, |from| {
         let waits = members[from].waits.iter();
+        let is_first = |hand: &Hand| hand.whose.key() == members[from].actor.key();
         let links = waits.flat_map(|it| {
-            it.hands.iter().map(|hand| Link { wanted: it.wanted, hand: hand.clone() })
+            let has_others = it.is_for_permit() && !it.hands.iter().all(is_first);
+            let hands = it.hands.iter().filter(move |hand| !(has_others && is_first(hand)));
+            hands.map(|hand| Link { wanted: it.wanted, hand: hand.clone() })
         });
         links.filter_map(|link| Some((at(&link.hand.whose)?, link))).collect()
     })
@@ -428,6 +575,11 @@ struct Link {
 }
 
 impl Link {
+    /// Returns `true` if the member blocks the one before it with a permit of a pool.
+    fn is_for_permit(&self) -> bool {
+        self.wanted.kind().role == Role::Pool
+    }
+
     /// Returns `true` if another future of the same task may hold the lock.
     fn is_by_sibling(&self) -> bool {
         match &self.hand.whose {

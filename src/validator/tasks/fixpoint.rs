@@ -16,6 +16,12 @@ pub(super) struct Blockers<K> {
 }
 
 impl<K> Blockers<K> {
+    /// Returns the blockers of a wait for a permit of a pool, all of whose permits are in so many guards: the holders of
+    /// these guards. Permits are alike, so any of them may end the wait. `None` if another one may, who is unknown.
+    pub(super) fn of_pool(guards: u64, holders: Vec<K>) -> Option<Self> {
+        (guards == holders.len() as u64).then_some(Self { alone: Vec::new(), together: holders })
+    }
+
     /// Returns `true` if the wait never ends, given that actors for which `is_stuck` is true never
     /// continue.
     fn is_for_ever(&self, is_stuck: impl Fn(&K) -> bool) -> bool {
@@ -35,32 +41,45 @@ pub(super) fn stuck<K: Copy + Hash + Eq, A, M>(
     let mut met = FxHashSet::from_iter([first]);
     let mut open = vec![start];
     let mut left = FxHashMap::default();
+    let mut free = FxHashSet::default();
     while let Some(next) = open.pop() {
         let at = key(&next);
-        let Some((member, waits, others)) = look(next) else {
-            if at == first {
-                break;
-            }
+        if let Some((member, waits, others)) = look(next) {
+            left.insert(at, (member, waits));
+            open.extend(others.into_iter().filter(|it| met.insert(key(it))));
             continue;
-        };
-        left.insert(at, (member, waits));
-        open.extend(others.into_iter().filter(|it| met.insert(key(it))));
-    }
-    // The greatest set whose members all wait for each other.
-    loop {
-        let is_free = |waits: &[Blockers<K>]| {
-            !waits.iter().all(|it| it.is_for_ever(|other| left.contains_key(other)))
-        };
-        let free: Vec<K> =
-            left.iter().filter(|(_, (_, waits))| is_free(waits)).map(|(key, _)| *key).collect();
-        for key in &free {
-            left.remove(key);
         }
-        if !left.contains_key(&first) {
+        free.insert(at);
+        // Often the first actor is free because one of very many is.
+        remove_free(&mut left, &mut free);
+        if free.contains(&first) {
             return FxHashMap::default();
         }
-        if free.is_empty() {
-            return left.into_iter().map(|(key, (member, _))| (key, member)).collect();
+    }
+    remove_free(&mut left, &mut free);
+    if !left.contains_key(&first) {
+        return FxHashMap::default();
+    }
+    left.into_iter().map(|(key, (member, _))| (key, member)).collect()
+}
+
+/// Moves actors with a wait that ends to those that are free. All others count as stuck.
+fn remove_free<K: Copy + Hash + Eq, M>(
+    left: &mut FxHashMap<K, (M, Vec<Blockers<K>>)>,
+    free: &mut FxHashSet<K>,
+) {
+    loop {
+        let is_free = |waits: &[Blockers<K>]| {
+            !waits.iter().all(|it| it.is_for_ever(|other| !free.contains(other)))
+        };
+        let next: Vec<K> =
+            left.iter().filter(|(_, (_, waits))| is_free(waits)).map(|(key, _)| *key).collect();
+        if next.is_empty() {
+            return;
+        }
+        for key in next {
+            left.remove(&key);
+            free.insert(key);
         }
     }
 }
@@ -142,6 +161,11 @@ mod tests {
         // It may be waiting for only one of the two.
         assert!(!is_stuck(&[together(&[1, 2]), alone(&[0]), None]));
         assert!(is_stuck(&[together(&[1, 2]), alone(&[0]), alone(&[0])]));
+        // As many holders are known as there are guards, or one is not.
+        let pool = |guards, holders: &[usize]| Blockers::of_pool(guards, holders.to_vec());
+        assert!(pool(2, &[1, 2]).is_some_and(|it| it.is_for_ever(|_| true)));
+        assert!(pool(2, &[1, 2]).is_some_and(|it| !it.is_for_ever(|it| *it == 1)));
+        assert!(pool(3, &[1, 2]).is_none() && pool(1, &[1, 2]).is_none());
         // Either of two grants would wake it.
         assert!(!is_stuck(&[Some(vec![(vec![0], vec![]), (vec![1], vec![])]), None]));
         // Without blockers, a wait is about to end.

@@ -201,6 +201,12 @@ pub(super) fn any_task(lock: LockId, is_it: impl Fn(&Task) -> bool) -> bool {
     })
 }
 
+/// Returns `true` if a task that has acquired a lock before it came to rest satisfies `is_it`.
+pub(super) fn any_holder(lock: LockId, is_it: impl Fn(&Task) -> bool) -> bool {
+    let has_any = |hands: &Hands| hands.holders.iter().any(|it| is_it(&it.task));
+    shard(lock).lock().get(&lock).is_some_and(has_any)
+}
+
 /// Returns the hands of a lock.
 pub(super) fn of(lock: LockId) -> Hands {
     shard(lock).lock().get(&lock).cloned().unwrap_or_default()

@@ -29,6 +29,7 @@ use crate::{
         },
         found::{Found, own_edge, submit},
         lock_id::tried::is_only_tried,
+        pools,
     },
 };
 
@@ -188,6 +189,9 @@ pub(in crate::validator) fn released(tag: Tag) -> bool {
     let own = with_polled(|task| task.number);
     inside(|| {
         let Some(holder) = hands::release(tag, own) else { return false };
+        if Some(holder.task.number) != own {
+            pools::note_handed_over(tag.lock());
+        }
         if holder.is_kept() {
             let mut kept = holder.task.kept.lock();
             if let Some(at) = kept.iter().position(|it| it.entry.tag == tag) {
@@ -315,7 +319,11 @@ pub(in crate::validator) fn released_elsewhere(tag: Tag) {
     // A hold may move from a place that was not checked yet to one that was. No task moves one
     // twice during three rounds, unless it is polled twice.
     for _ in 0..3 {
-        if released(tag) || registry::released_elsewhere(tag) {
+        if released(tag) {
+            return;
+        }
+        if registry::released_elsewhere(tag) {
+            pools::note_handed_over(tag.lock());
             return;
         }
     }

@@ -9,7 +9,7 @@ use super::{
     operation::{self, Op},
 };
 use crate::{
-    finding::{LockUse, ThreadInfo, ThreadSnapshot, Until},
+    finding::{Detail, LockUse, Mode, Role, ThreadInfo, ThreadSnapshot, Until},
     validator::{
         clock::Moment,
         context::{Context, held::Entry},
@@ -43,10 +43,13 @@ pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
 }
 
 impl Task {
-    /// Returns the longest wait among those of its operations.
+    /// Returns the longest wait among those of its operations that should be short. Many a program has more tasks than a
+    /// semaphore has permits, and lets them wait.
     pub(in crate::validator) fn longest_wait(&self) -> Option<(Entry, Moment)> {
         let operations = self.operations.lock().clone();
-        let waits = operations.iter().filter(|it| !it.is_granted());
+        let is_for_pool =
+            |it: &Op| it.wanted.kind().role == Role::Pool && it.wanted.tag.mode() == Mode::Shared;
+        let waits = operations.iter().filter(|it| !it.is_granted() && !is_for_pool(it));
         waits.map(|it| (it.wanted, it.since)).min_by_key(|(_, since)| since.0)
     }
 }
@@ -95,8 +98,10 @@ fn wait_cycle_through(actor: Actor) -> Option<Vec<ThreadInfo>> {
     if census::whereabouts(&members) >= Whereabouts::Free {
         return None;
     }
-    let wait_cycle = census::describe(&members)?.cycle;
-    Some(wait_cycle.into_iter().map(|edge| edge.thread).collect())
+    let found = census::describe(&members)?;
+    // It may end.
+    let is_of_pool = matches!(found.detail, Detail::Exhausted(_));
+    (!is_of_pool).then(|| found.cycle.into_iter().map(|edge| edge.thread).collect())
 }
 
 fn without_holds(task: &Task) -> ThreadSnapshot {

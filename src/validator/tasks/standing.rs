@@ -61,7 +61,7 @@ pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::For
     [&CANDIDATES as &dyn crate::fork_lock::ForkLock].into_iter()
 }
 
-/// `true` if everything that is read is true at one time.
+/// `true` if everything that is read is true at one time, and no future in a box leaves its task.
 static IS_ALONE: AtomicBool = AtomicBool::new(false);
 
 /// Makes deadlocks be reported at once, for an executor that is the only thread: while it polls a
@@ -70,15 +70,23 @@ pub fn believe_at_once() {
     IS_ALONE.store(true, Relaxed);
 }
 
-/// Waits until an existing deadlock would be reported.
-pub(super) fn settle() {
-    thread::sleep(SETTLES);
+/// Waits until an existing deadlock would be reported, as long as it `stands`. If no guard in it may have left its task,
+/// that is short, so it is asked at the end only, by the caller.
+pub(super) fn settle(whereabouts: Whereabouts, stands: impl Fn() -> bool) {
+    const TICK: Duration = Duration::from_millis(1);
+    if whereabouts == Whereabouts::Task {
+        return thread::sleep(SETTLES);
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < LOOSE_SETTLES && stands() {
+        thread::sleep(TICK);
+    }
 }
 
 /// Called when the task has come to rest and seems to be stuck with these members.
 pub(super) fn watch(task: &Arc<Task>, members: &[Member]) {
     let settles = match whereabouts(members) {
-        Whereabouts::Task if IS_ALONE.load(Relaxed) => Duration::ZERO,
+        Whereabouts::Task | Whereabouts::Box if IS_ALONE.load(Relaxed) => Duration::ZERO,
         Whereabouts::Task => SETTLES,
         Whereabouts::Box | Whereabouts::Free | Whereabouts::Spawned => LOOSE_SETTLES,
         Whereabouts::Unknown => return,

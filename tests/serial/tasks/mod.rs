@@ -7,6 +7,7 @@
 
 mod endings;
 mod orders;
+mod pools;
 mod recovering;
 mod soak;
 mod stuck;

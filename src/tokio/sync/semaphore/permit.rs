@@ -3,7 +3,7 @@
 use std::{fmt, mem, ptr, sync::Arc};
 
 use super::{super::in_task::is_in_task, Semaphore};
-use crate::tracked::Handle;
+use crate::tracked::{GuardKind, Handle};
 
 /// Permits that were acquired together, or merged.
 pub(super) struct Permits<H: Handle<Lock = Semaphore>> {
@@ -15,7 +15,30 @@ pub(super) struct Permits<H: Handle<Lock = Semaphore>> {
 
 impl<H: Handle<Lock = Semaphore>> Permits<H> {
     pub(super) fn new(sem: H, permits: u32, is_held: bool) -> Self {
-        Self { sem, count: permits as usize, is_held }
+        let permits = Self { sem, count: permits as usize, is_held };
+        permits.count_in();
+        permits
+    }
+
+    /// Returns `true` if the permits count as held. Those of an owned guard do not: it may be anywhere, so no deadlock
+    /// of the semaphore is certain meanwhile.
+    fn is_counted(&self) -> bool {
+        self.is_held && H::GUARD == GuardKind::Borrowed
+    }
+
+    /// Adds the permits to those of the semaphore that are held.
+    fn count_in(&self) {
+        if self.is_counted() {
+            let sem = self.sem.lock();
+            sem.pool.add(&sem.tracked, Semaphore::KIND, self.count);
+        }
+    }
+
+    /// Called before they are released, and before they change.
+    fn count_out(&self) {
+        if self.is_counted() {
+            self.sem.lock().pool.remove(self.count);
+        }
     }
 
     /// Records that the permits are no longer held, and runs `give_back`.
@@ -29,6 +52,7 @@ impl<H: Handle<Lock = Semaphore>> Permits<H> {
     }
 
     fn forget(&mut self) {
+        self.count_out();
         if mem::take(&mut self.count) > 0 {
             self.release(Semaphore::note_forgotten);
         }
@@ -41,13 +65,17 @@ impl<H: Handle<Lock = Semaphore>> Permits<H> {
             "merging permits from different semaphore instances"
         );
         let sum = self.count.checked_add(other.count);
-        self.count = sum.expect("number of permits overflowed");
+        let sum = sum.expect("number of permits overflowed");
+        self.count_out();
+        other.count_out();
+        self.count = sum;
         other.count = 0;
         if self.is_held {
             other.release(|_| ());
         } else {
             self.is_held = mem::take(&mut other.is_held);
         }
+        self.count_in();
     }
 
     #[track_caller]
@@ -56,13 +84,17 @@ impl<H: Handle<Lock = Semaphore>> Permits<H> {
         H: Clone,
     {
         let left = self.count.checked_sub(n)?;
+        self.count_out();
         let is_held = match (left, n) {
             (_, 0) => false,
             (0, _) => mem::take(&mut self.is_held),
             _ => self.is_held && self.record_once_more(),
         };
         self.count = left;
-        Some(Self { sem: self.sem.clone(), count: n, is_held })
+        let split_off = Self { sem: self.sem.clone(), count: n, is_held };
+        self.count_in();
+        split_off.count_in();
+        Some(split_off)
     }
 
     #[track_caller]
@@ -83,6 +115,7 @@ impl<H: Handle<Lock = Semaphore>> Drop for Permits<H> {
     fn drop(&mut self) {
         let permits = self.count;
         if permits > 0 {
+            self.count_out();
             self.release(|sem| sem.inner.add_permits(permits));
         }
     }
