@@ -177,3 +177,15 @@ fn what_was_invented_once() {
         assert!(!run.has_invented_edge(), "{program}{run}");
     }
 }
+
+/// The last permit is kept for a task that waits for two, until its time is up.
+#[test]
+fn a_permit_that_is_kept_for_another_is_not_held() {
+    use Step::{Acquire, Sleep, Timeout};
+    let nested = vec![Acquire(1), Sleep(2), Acquire(1)];
+    let program = Program { tasks: vec![nested, vec![Sleep(1), Timeout(3, vec![Acquire(2)])]] };
+    for seed in 0..40 {
+        let run = run(&program, seed, &mut Random(seed));
+        assert!(run.accusations.is_empty() && run.stuck.is_empty(), "{program}{run}");
+    }
+}

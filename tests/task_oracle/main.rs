@@ -50,6 +50,7 @@ struct Census {
     reported: usize,
     loose: usize,
     mixed: usize,
+    partial: usize,
     hidden: usize,
     /// The numbers of edges that the text has, of those that can be proved, and of those that were
     /// proved.
@@ -61,8 +62,9 @@ struct Census {
     has_inversion: Vec<u32>,
 }
 
-static CENSUSES: LazyLock<[Census; 3]> =
-    LazyLock::new(|| [Profile::Locks, Profile::Branches, Profile::Loose].map(Census::new));
+static CENSUSES: LazyLock<[Census; 4]> = LazyLock::new(|| {
+    [Profile::Locks, Profile::Branches, Profile::Loose, Profile::Permits].map(Census::new)
+});
 
 /// Returns a random program that can be shrunk.
 fn random(profile: Profile, number: u32) -> Box<dyn ValueTree<Value = Program>> {
@@ -83,6 +85,7 @@ impl Census {
             reported: 0,
             loose: 0,
             mixed: 0,
+            partial: 0,
             hidden: 0,
             edges: [0; 3],
             accuses_falsely: Vec::new(),
@@ -101,6 +104,7 @@ impl Census {
             self.reported += run.reported.len();
             self.loose += run.loose;
             self.mixed += run.mixed;
+            self.partial += run.partial;
             self.hidden += usize::from(run.hidden > 0);
             self.edges[0] += run.true_edges.len();
             self.edges[1] += run.firm_edges.len();
@@ -137,11 +141,11 @@ impl Census {
     }
 
     fn print(&self) {
-        let Self { profile, cases, reported, loose, mixed, hidden, edges, .. } = self;
+        let Self { profile, cases, reported, loose, mixed, partial, hidden, edges, .. } = self;
         let orders = u64::from(*cases) * ORDERS;
         println!("{profile:?}: {cases} programs, {orders} runs");
         println!(
-            "    groups of tasks that are stuck: {reported} reported, {loose} loose, {mixed} mixed"
+            "    groups of tasks that are stuck: {reported} reported, {loose} loose, {mixed} mixed, {partial} partial"
         );
         println!("    runs in which something unknown might still wake one: {hidden}");
         let [all, firm, proved] = edges;
@@ -159,8 +163,8 @@ fn nobody_who_can_go_on_is_accused() {
     }
 }
 
-/// Except where a guard or a future may have left its task, or where one of several tasks keeps a
-/// task waiting and it is not known which.
+/// Except where a guard or a future may have left its task, where one of several tasks keeps a
+/// task waiting and it is not known which, or where some of the permits that tasks wait for are in no guard.
 #[test]
 fn nobody_who_is_stuck_is_missed() {
     for census in &*CENSUSES {

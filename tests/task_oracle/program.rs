@@ -7,6 +7,10 @@ pub(crate) const LOCKS: usize = 5;
 pub(crate) const MUTEXES: usize = 3;
 pub(crate) const EVENTS: usize = 2;
 
+/// The semaphore, which stands after the locks.
+pub(crate) const POOL: usize = LOCKS;
+pub(crate) const PERMITS: u32 = 2;
+
 /// A step of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -17,6 +21,8 @@ pub(crate) enum Step {
     /// With an owned guard, which can be sent.
     LockOwned(usize),
     TryLock(usize),
+    /// Acquires permits of the semaphore, all in one guard.
+    Acquire(u32),
     /// Drops the branch's guard of a lock, if it has one.
     Unlock(usize),
     /// Acquires one of std's locks, and releases it at once.
@@ -98,9 +104,11 @@ impl Program {
                 _ => [Vec::new(), Vec::new()],
             };
             match step {
-                Step::Lock(_) | Step::Read(_) | Step::LockOwned(_) | Step::TryLock(_) => {
-                    vec![Step::Yield, step.clone()]
-                }
+                Step::Lock(_)
+                | Step::Read(_)
+                | Step::LockOwned(_)
+                | Step::TryLock(_)
+                | Step::Acquire(_) => vec![Step::Yield, step.clone()],
                 Step::Timeout(time, steps) => vec![Step::Timeout(*time, all(steps))],
                 Step::Boxed(steps) => vec![Step::Boxed(all(steps))],
                 Step::Join(_) => vec![Step::Join([a, b])],
@@ -131,6 +139,7 @@ impl fmt::Display for Step {
             Self::Read(lock) => write!(f, "read {}", name(*lock)),
             Self::LockOwned(lock) => write!(f, "lock_owned {}", name(*lock)),
             Self::TryLock(lock) => write!(f, "try_lock {}", name(*lock)),
+            Self::Acquire(permits) => write!(f, "acquire {permits} of {}", name(POOL)),
             Self::Unlock(lock) => write!(f, "unlock {}", name(*lock)),
             Self::Std(lock) => write!(f, "std {}", name(*lock)),
             Self::Sleep(time) => write!(f, "sleep {time}"),

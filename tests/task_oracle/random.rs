@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::{
     executor::Choose,
-    program::{EVENTS, LOCKS, MUTEXES, Program, Step},
+    program::{EVENTS, LOCKS, MUTEXES, PERMITS, POOL, Program, Step},
 };
 
 pub(crate) const MAX_TASKS: usize = 4;
@@ -14,6 +14,8 @@ pub(crate) const MAX_TASKS: usize = 4;
 pub(crate) enum Profile {
     /// Tasks that acquire locks, and wait for nothing else.
     Locks,
+    /// The same, with permits of a semaphore, in branches and under timeouts.
+    Permits,
     /// The same in branches and under timeouts, with signals.
     Branches,
     /// The same with guards and futures that may leave their task.
@@ -32,6 +34,13 @@ fn step(profile: Profile) -> BoxedStrategy<Step> {
     ];
     if profile == Profile::Locks {
         return plain.boxed();
+    }
+    if profile == Profile::Permits {
+        let permits = prop_oneof![
+            4 => (1..=PERMITS).prop_map(Step::Acquire),
+            1 => Just(Step::Unlock(POOL)),
+        ];
+        return prop_oneof![2 => plain, 1 => permits].boxed();
     }
     let event = || 0..EVENTS;
     let signals = prop_oneof![

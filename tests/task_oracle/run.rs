@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) loose: usize,
     /// Such groups that another task keeps waiting as well.
     pub(crate) mixed: usize,
+    /// Such groups that wait for permits of which some are in no guard.
+    pub(crate) partial: usize,
     /// Tasks that wait for each other's locks, one of which something else might wake.
     pub(crate) hidden: usize,
     /// Edges of the order, between tokio's locks.
@@ -50,7 +52,7 @@ pub(crate) struct Run {
 }
 
 /// The kinds that may be found.
-const KINDS: [FindingKind; 10] = [
+const KINDS: [FindingKind; 11] = [
     FindingKind::ClassInversion,
     FindingKind::Deadlock,
     FindingKind::Futurelock,
@@ -58,6 +60,7 @@ const KINDS: [FindingKind; 10] = [
     FindingKind::HeldAcrossAwait,
     FindingKind::Inversion,
     FindingKind::OrderedInversion,
+    FindingKind::PoolExhaustion,
     FindingKind::RecursiveRead,
     FindingKind::SelfDeadlock,
     FindingKind::SingleThreadInversion,
@@ -151,6 +154,8 @@ impl Run {
                 self.reported.push(group.clone());
             } else if is_loose {
                 self.loose += 1;
+            } else if waits.iter().any(|it| group.contains(&it.waiter) && it.is_partial) {
+                self.partial += 1;
             } else if waits.iter().any(|it| group.contains(&it.waiter) && !self.is_closed(it)) {
                 self.mixed += 1;
             } else {
@@ -201,11 +206,8 @@ fn certainly_stuck(
     let waiting = stuck.iter().copied().filter(|&task| is_known(task) && of(task).next().is_some());
     let mut left: BTreeSet<_> = waiting.collect();
     loop {
-        let is_held = |wait: &Wait| {
-            wait.blockers.iter().any(|it| it.is_some_and(|blocker| left.contains(&blocker)))
-        };
         let (stay, go): (BTreeSet<_>, BTreeSet<_>) =
-            left.iter().partition(|&&task| of(task).all(is_held));
+            left.iter().partition(|&&task| of(task).all(|wait| wait.is_for_ever(&left)));
         if go.is_empty() {
             return stay;
         }

@@ -6,6 +6,8 @@ use std::{
     collections::BTreeSet,
 };
 
+use crate::program::{PERMITS, POOL};
+
 /// The position of an action in a task: its branch in each enclosing block.
 pub(crate) type Path = Vec<(u64, Branching)>;
 
@@ -32,10 +34,32 @@ pub(crate) struct Doer {
     pub(crate) is_loose: bool,
 }
 
+/// How much of a lock a guard has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    Exclusive,
+    Shared,
+    /// So many permits of the semaphore.
+    Permits(u32),
+}
+
+impl Share {
+    pub(crate) fn of(is_shared: bool) -> Self {
+        if is_shared { Self::Shared } else { Self::Exclusive }
+    }
+
+    fn permits(self) -> u32 {
+        match self {
+            Self::Permits(permits) => permits,
+            Self::Exclusive | Self::Shared => 0,
+        }
+    }
+}
+
 struct Hold {
     key: u64,
     lock: usize,
-    is_shared: bool,
+    share: Share,
     /// `None` while the guard is being sent to another task.
     by: Option<Doer>,
 }
@@ -43,7 +67,7 @@ struct Hold {
 struct Want {
     key: u64,
     lock: usize,
-    is_shared: bool,
+    share: Share,
     by: Doer,
 }
 
@@ -67,6 +91,19 @@ pub(crate) struct Wait {
     pub(crate) waiter: usize,
     /// The tasks that have to continue before it is free. `None` for a guard that is being sent.
     pub(crate) blockers: Vec<Option<usize>>,
+    /// Any of them ends it: it is for a permit.
+    pub(crate) is_for_permit: bool,
+    /// Some of the permits are in no guard: they were granted, or are kept for who waits for more.
+    pub(crate) is_partial: bool,
+}
+
+impl Wait {
+    /// Returns `true` if it lasts for ever, given that these tasks never continue.
+    pub(crate) fn is_for_ever(&self, stuck: &BTreeSet<usize>) -> bool {
+        let mut are_stuck =
+            self.blockers.iter().map(|it| it.is_some_and(|blocker| stuck.contains(&blocker)));
+        if self.is_for_permit { are_stuck.all(|it| it) } else { are_stuck.any(|it| it) }
+    }
 }
 
 impl Truth {
@@ -74,9 +111,9 @@ impl Truth {
         self.next.replace(self.next.get() + 1)
     }
 
-    pub(crate) fn hold(&self, lock: usize, is_shared: bool, by: Doer) -> u64 {
+    pub(crate) fn hold(&self, lock: usize, share: Share, by: Doer) -> u64 {
         let key = self.key();
-        self.holds.borrow_mut().push(Hold { key, lock, is_shared, by: Some(by) });
+        self.holds.borrow_mut().push(Hold { key, lock, share, by: Some(by) });
         key
     }
 
@@ -90,9 +127,13 @@ impl Truth {
     }
 
     /// Records that a lock is wanted, until the result is dropped.
-    pub(crate) fn want(&self, lock: usize, is_shared: bool, by: Doer) -> Wanting<'_> {
+    pub(crate) fn want(&self, lock: usize, share: Share, by: Doer) -> Wanting<'_> {
         for hold in &*self.holds.borrow() {
             let Some(holder) = &hold.by else { continue };
+            // The semaphore is not part of the order.
+            if [hold.lock, lock].contains(&POOL) {
+                continue;
+            }
             if holder.task == by.task && hold.lock != lock && is_before(&holder.path, &by.path) {
                 self.edges.borrow_mut().insert((hold.lock, lock));
                 if !holder.is_loose {
@@ -101,7 +142,7 @@ impl Truth {
             }
         }
         let key = self.key();
-        self.wants.borrow_mut().push(Want { key, lock, is_shared, by });
+        self.wants.borrow_mut().push(Want { key, lock, share, by });
         Wanting { truth: self, key }
     }
 
@@ -127,24 +168,37 @@ impl Truth {
     /// has one queue, in order.
     pub(crate) fn waits(&self) -> Vec<Wait> {
         let holds = self.holds.borrow();
-        let mut held: Vec<(usize, bool, Option<&Doer>)> =
-            holds.iter().map(|it| (it.lock, it.is_shared, it.by.as_ref())).collect();
+        let mut held: Vec<(usize, Share, Option<&Doer>)> =
+            holds.iter().map(|it| (it.lock, it.share, it.by.as_ref())).collect();
+        let in_guards: u32 = holds.iter().map(|it| it.share.permits()).sum();
+        let (mut free, is_partial) = (PERMITS - in_guards, in_guards < PERMITS);
         let mut waiting: Vec<&Want> = Vec::new();
         let mut waits = Vec::new();
         for want in &*self.wants.borrow() {
-            let holders = held.iter().filter(|(lock, is_shared, _)| {
-                *lock == want.lock && !(*is_shared && want.is_shared)
-            });
-            let queue = waiting.iter().filter(|it| it.lock == want.lock).map(|it| Some(&it.by));
+            let is_for_permit = want.lock == POOL;
+            let are_both_shared = |share| share == Share::Shared && want.share == Share::Shared;
+            let holders = held
+                .iter()
+                .filter(|(lock, share, _)| *lock == want.lock && !are_both_shared(*share));
+            let ahead = waiting.iter().filter(|it| !is_for_permit && it.lock == want.lock);
+            let queue = ahead.map(|it| Some(&it.by));
             let blockers: Vec<Option<&Doer>> = holders.map(|it| it.2).chain(queue).collect();
-            if blockers.is_empty() {
-                // It was granted, but its task has not been polled since.
-                held.push((want.lock, want.is_shared, Some(&want.by)));
+            let is_granted =
+                if is_for_permit { want.share.permits() <= free } else { blockers.is_empty() };
+            let kept = want.share.permits().min(free);
+            free -= kept;
+            if is_granted || kept > 0 {
+                // It was granted, but its task has not been polled since. Or the permits that are free are kept for it.
+                held.push((want.lock, want.share, Some(&want.by)));
+            }
+            if is_granted {
                 continue;
             }
             waits.push(Wait {
                 waiter: want.by.task,
                 blockers: blockers.into_iter().map(|it| Some(it?.task)).collect(),
+                is_for_permit,
+                is_partial: is_for_permit && is_partial,
             });
             waiting.push(want);
         }

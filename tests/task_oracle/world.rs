@@ -13,13 +13,13 @@ use std::{
 use lockdep::{
     __private::validator::tasks,
     sync::Mutex as StdMutex,
-    tokio::sync::{Mutex, OwnedMutexGuard, RwLock},
+    tokio::sync::{Mutex, OwnedMutexGuard, RwLock, Semaphore},
 };
 
 use crate::{
     executor::Executor,
-    program::{EVENTS, LOCKS, Program, Step},
-    truth::{Branching, Doer, Path, Truth},
+    program::{EVENTS, LOCKS, PERMITS, POOL, Program, Step},
+    truth::{Branching, Doer, Path, Share, Truth},
 };
 
 /// The line of the first lock. Each lock has its own line.
@@ -87,6 +87,7 @@ pub(crate) struct World {
     pub(crate) truth: Truth,
     program: Program,
     locks: [Lock; LOCKS],
+    pool: Semaphore,
     std: [StdMutex<()>; LOCKS],
     signals: [(Cell<bool>, Queue); EVENTS],
     sent: RefCell<VecDeque<(usize, OwnedMutexGuard<()>, u64)>>,
@@ -104,6 +105,7 @@ impl World {
             truth: Truth::default(),
             program: program.clone(),
             locks: locks(),
+            pool: Semaphore::new(PERMITS as usize),
             std: Default::default(),
             signals: Default::default(),
             sent: RefCell::default(),
@@ -208,7 +210,11 @@ impl<'w> Branch<'w> {
     }
 
     fn keep(&self, lock: usize, is_shared: bool, inner: Inner<'w>, is_loose: bool) {
-        let hold = self.world.truth.hold(lock, is_shared, self.doer(is_loose));
+        let hold = self.world.truth.hold(lock, Share::of(is_shared), self.doer(is_loose));
+        self.keep_as(hold, lock, inner);
+    }
+
+    fn keep_as(&self, hold: u64, lock: usize, inner: Inner<'w>) {
         let guard = Guard { world: self.world, lock, hold, inner: Some(inner) };
         self.guards.borrow_mut().push(guard);
     }
@@ -230,7 +236,7 @@ impl<'w> Branch<'w> {
     }
 
     async fn lock(&self, lock: usize) {
-        let wanting = self.world.truth.want(lock, false, self.doer(false));
+        let wanting = self.world.truth.want(lock, Share::Exclusive, self.doer(false));
         match &self.world.locks[lock] {
             Lock::Mutex(mutex) => {
                 let guard = mutex.lock().await;
@@ -247,7 +253,7 @@ impl<'w> Branch<'w> {
 
     async fn read(&self, lock: usize) {
         let Lock::RwLock(rwlock) = &self.world.locks[lock] else { panic!("it has no readers") };
-        let wanting = self.world.truth.want(lock, true, self.doer(false));
+        let wanting = self.world.truth.want(lock, Share::Shared, self.doer(false));
         let guard = rwlock.read().await;
         drop(wanting);
         self.keep_borrowed(lock, true, guard);
@@ -255,10 +261,19 @@ impl<'w> Branch<'w> {
 
     async fn lock_owned(&self, lock: usize) {
         let Lock::Mutex(mutex) = &self.world.locks[lock] else { panic!("it is a mutex") };
-        let wanting = self.world.truth.want(lock, false, self.doer(false));
+        let wanting = self.world.truth.want(lock, Share::Exclusive, self.doer(false));
         let guard = Arc::clone(mutex).lock_owned().await;
         drop(wanting);
         self.keep(lock, false, Inner::Owned(guard), true);
+    }
+
+    async fn acquire(&self, permits: u32) {
+        let share = Share::Permits(permits);
+        let wanting = self.world.truth.want(POOL, share, self.doer(false));
+        let guard = self.world.pool.acquire_many(permits).await.expect("it is open");
+        drop(wanting);
+        let hold = self.world.truth.hold(POOL, share, self.doer(false));
+        self.keep_as(hold, POOL, Inner::Borrowed(Box::new(guard)));
     }
 
     fn try_lock(&self, lock: usize) {
@@ -309,6 +324,7 @@ impl<'w> Branch<'w> {
             Step::Read(lock) => self.read(lock).await,
             Step::LockOwned(lock) => self.lock_owned(lock).await,
             Step::TryLock(lock) => self.try_lock(lock),
+            Step::Acquire(permits) => self.acquire(permits).await,
             Step::Unlock(lock) => self.unlock(lock),
             Step::Std(lock) => drop(self.world.std[lock].lock()),
             Step::Sleep(time) => self.world.executor.sleep(time).await,
