@@ -1,7 +1,8 @@
 //! Connection pools of r2d2, deadpool and bb8, with their places among a program's locks.
 //!
 //! Each adapter is a pool and a [`Resource`](lockdep::external::Resource) with as many permits. A thread or task that
-//! asks for a second connection while it has one is reported, even if the pool is never empty.
+//! asks for a second connection while it has one is reported, even if the pool is never empty. If all connections are held by
+//! threads that wait for one, that is reported as well, with all of them.
 
 use std::convert::Infallible;
 
