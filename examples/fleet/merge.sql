@@ -17,27 +17,29 @@ WHERE held_key IS NOT NULL
 -- By key, and by class. A gate of a process keeps apart only those of one program.
 CREATE OR REPLACE TEMP VIEW steps AS
 SELECT 'key' AS level, held_key AS start, wanted_key AS target, held_class, wanted_class, held_mode, wanted_mode,
-  gates_text, CASE WHEN own_gates_text = '' THEN '' ELSE program END AS own_program, own_gates_text, record, service,
-  started, GREATEST(COALESCE(held_lease, 0), COALESCE(wanted_lease, 0)) AS lease
+  gates_text, CASE WHEN own_gates_text = '' THEN '' ELSE program END AS own_program, own_gates_text,
+  may_have_more_gates, record, service, started,
+  GREATEST(COALESCE(held_lease, 0), COALESCE(wanted_lease, 0)) AS lease
 FROM nestings
 WHERE NOT may_have_more_gates
 UNION ALL
 SELECT 'class', held_class, wanted_class, held_class, wanted_class, held_mode, wanted_mode,
-  gate_classes_text, CASE WHEN own_gates_text = '' THEN '' ELSE program END, own_gates_text, record, service, started, 0
+  gate_classes_text, CASE WHEN own_gates_text = '' THEN '' ELSE program END, own_gates_text, may_have_more_gates, record,
+  service, started, 0
 FROM nestings
 WHERE held_class <> wanted_class;
 
 -- What all sightings of a leg have in common.
 CREATE OR REPLACE TEMP VIEW legs AS
 SELECT ROW_NUMBER() OVER (
-    ORDER BY level, start, target, held_mode, wanted_mode, gates_text, own_program, own_gates_text
+    ORDER BY level, start, target, held_mode, wanted_mode, gates_text, own_program, own_gates_text, may_have_more_gates
   ) AS leg, grouped.*
 FROM (
   SELECT level, start, target, MIN(held_class) AS start_class, MIN(wanted_class) AS target_class, held_mode, wanted_mode,
-    gates_text, own_program, own_gates_text, COUNT(DISTINCT record) AS processes, COUNT(DISTINCT service) AS services,
+    gates_text, own_program, own_gates_text, may_have_more_gates, COUNT(DISTINCT record) AS processes, COUNT(DISTINCT service) AS services,
     MIN(started) AS since, MAX(lease) AS lease
   FROM steps
-  GROUP BY level, start, target, held_mode, wanted_mode, gates_text, own_program, own_gates_text
+  GROUP BY level, start, target, held_mode, wanted_mode, gates_text, own_program, own_gates_text, may_have_more_gates
 ) AS grouped;
 
 CREATE OR REPLACE TEMP VIEW leg_records AS
@@ -47,7 +49,7 @@ JOIN steps
   ON steps.level = legs.level AND steps.start = legs.start AND steps.target = legs.target
   AND steps.held_mode = legs.held_mode AND steps.wanted_mode = legs.wanted_mode
   AND steps.gates_text = legs.gates_text AND steps.own_program = legs.own_program
-  AND steps.own_gates_text = legs.own_gates_text;
+  AND steps.own_gates_text = legs.own_gates_text AND steps.may_have_more_gates = legs.may_have_more_gates;
 
 -- What keeps others out: the first resource itself, those held meanwhile, and the locks of the process.
 CREATE OR REPLACE TEMP VIEW leg_gates AS
@@ -56,6 +58,14 @@ UNION
 SELECT leg, gate FROM legs JOIN gate_sets ON gate_sets.gates_text = legs.gates_text
 UNION
 SELECT leg, CONCAT('own ', own_program, ' ', gate) FROM legs JOIN gate_sets ON gate_sets.gates_text = legs.own_gates_text;
+
+-- Legs in which a thread holds further resources exclusively. What another thread holds for reading, which is not
+-- recorded, may be one of these.
+CREATE OR REPLACE TEMP VIEW gated_legs AS
+SELECT DISTINCT leg
+FROM legs
+JOIN gate_sets ON gate_sets.gates_text = legs.gates_text
+WHERE gate_sets.gate <> legs.start;
 
 -- A thread at the end of the first leg waits for one at the begin of the second, and both can be there at once.
 CREATE OR REPLACE TEMP VIEW links AS
@@ -71,7 +81,9 @@ WHERE (
   AND NOT EXISTS (
     SELECT 1 FROM leg_gates AS ours JOIN leg_gates AS theirs ON ours.gate = theirs.gate
     WHERE ours.leg = one.leg AND theirs.leg = next.leg
-  );
+  )
+  AND NOT (one.may_have_more_gates AND next.leg IN (SELECT leg FROM gated_legs))
+  AND NOT (next.may_have_more_gates AND one.leg IN (SELECT leg FROM gated_legs));
 
 -- Cycles of two and of three that no process has seen as a whole.
 CREATE OR REPLACE TEMP VIEW pairs AS

@@ -111,6 +111,7 @@ def plant(expected, chosen):
         case(None, [("a", "b", {}), ("a", "b", {})], "ab")
         case(None, [("a", "b", {"mode": "shared"}), ("b", "a", {"mode": "shared"})], "ab")
         case(None, [("a", "b", {"gates": ["gate"]}), ("b", "a", {"gates": ["gate"]})], "ab")
+        case(None, [("a", "b", {"gates": ["gate"]}), ("b", "a", {"may_have_more_gates": True})], "ab")
         case(None, [("a", "b", {}), ("b", "a", {"same_process": True})], "ab")
         case(None, [("a", "b", {}), ("b", "c", {}), ("a", "c", {})], "abc")
 

@@ -322,6 +322,14 @@ fn what_keeps_services_apart() {
             &[ClassInversion],
         ),
         (
+            "perhaps one resource around both, held by one for reading",
+            vec![
+                with(there(), &|it| it.gates = vec!["redis tenant:1"]),
+                with(back(), &|it| it.may_have_more_gates = true),
+            ],
+            &[],
+        ),
+        (
             "readers",
             vec![with(there(), &|it| it.is_shared = true), with(back(), &|it| it.is_shared = true)],
             &[],

@@ -139,12 +139,15 @@ fn waits(one: &LegKey, next: &LegKey) -> bool {
     one.modes()[1].waits_for(next.modes()[0], false)
 }
 
-/// Returns `true` if two threads cannot be in these legs at once, as they need the same lock.
+/// Returns `true` if two threads cannot be in these legs at once, as they need the same lock, or may need it.
 fn excludes((one_key, one): (&LegKey, &Leg), (other_key, other): (&LegKey, &Leg)) -> bool {
-    one_key.common_gates(other_key).any(|gate| match gate {
+    let is_in_common = |gate: &Gate| match gate {
         Gate::Resource { .. } => true,
         Gate::Own(_) => one.may_be_of_the_program_of(other),
-    })
+    };
+    one_key.common_gates(other_key).any(is_in_common)
+        || one_key.may_read_a_gate_of(other_key)
+        || other_key.may_read_a_gate_of(one_key)
 }
 
 /// Returns `true` if one process has all legs of a cycle. It has judged the cycle, and knows more of it.

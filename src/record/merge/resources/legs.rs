@@ -97,6 +97,14 @@ impl LegKey {
         !self.may_have_more_gates
     }
 
+    /// Returns `true` if what a thread holds here for reading, which is not recorded, may be what a thread in
+    /// the other leg holds exclusively.
+    pub(super) fn may_read_a_gate_of(&self, other: &Self) -> bool {
+        let start = &other.nodes[usize::from(other.is_reversed)];
+        let is_another = |gate: &Gate| matches!(gate, Gate::Resource { name, .. } if name != start);
+        self.may_have_more_gates && other.gates.iter().any(is_another)
+    }
+
     pub(super) fn is_through_own(&self) -> bool {
         self.is_through_own
     }
