@@ -31,7 +31,7 @@
 //! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
 //! | `rayon` | rayon-core, with its jobs | `rayon` |
 //! | `tokio` | tokio, with its tasks and the locks of `tokio::sync` | `tokio` |
-//! | `async_lock` | `async_lock`, with its mutex and its reader-writer lock | `async_lock` |
+//! | `async_lock` | `async_lock`, with its mutex, its reader-writer lock and its semaphore | `async_lock` |
 //! | `futures_lock` | `futures::lock` | `futures_lock` |
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
 //! | `lock_api_0_5` | any raw lock of lock_api 0.5 | `lock_api_0_5` |

@@ -105,6 +105,7 @@ locks! {
 locks! {
     [T: ?Sized] crate::async_lock::Mutex<T> => crate::async_lock::Mutex::tracked, Self::KIND;
     [T: ?Sized] crate::async_lock::RwLock<T> => crate::async_lock::RwLock::tracked, Self::KIND;
+    [] crate::async_lock::Semaphore => crate::async_lock::Semaphore::tracked, Self::KIND;
 }
 
 #[cfg(feature = "futures_lock")]

@@ -57,6 +57,16 @@ pub(crate) trait HasRaw {
     type Real: 'static;
 
     fn raw(&self) -> &Raw<Self::Real>;
+
+    /// Returns `false` once acquisitions are not to be checked any more.
+    fn is_checked(&self) -> bool {
+        true
+    }
+}
+
+/// Returns `true` if the lock is recorded as held once the calling task has acquired it.
+fn is_recorded(lock: &(impl HasRaw + ?Sized)) -> bool {
+    tasks::is_known() && lock.is_checked()
 }
 
 impl<L: 'static> HasRaw for Raw<L> {
@@ -130,10 +140,14 @@ impl<H: Handle<Lock: HasRaw>, F: Future> Acquire<H, F> {
         else {
             panic!("a lock's future was polled after completion");
         };
-        let is_recorded = tasks::is_known();
-        let tracked = handle.lock().raw().tracked();
-        let polled = this.awaited.poll(tracked, cx, |cx| future.poll(cx).map(Ok::<_, Infallible>));
-        let Ok(guard) = ready!(polled);
+        let (lock, is_recorded) = (handle.lock(), is_recorded(handle.lock()));
+        let guard = if lock.is_checked() {
+            let poll = |cx: &mut Context<'_>| future.poll(cx).map(Ok::<_, Infallible>);
+            let Ok(guard) = ready!(this.awaited.poll(lock.raw().tracked(), cx, poll));
+            guard
+        } else {
+            ready!(future.poll(cx))
+        };
         this.future.set(None);
         let handle = this.handle.take().expect("it was there above");
         Poll::Ready(Hold::new(handle, guard, *this.mode, is_recorded))
@@ -155,7 +169,7 @@ pub(crate) fn try_acquire<H: Handle<Lock: HasRaw>, G>(
 ) -> Option<Hold<H, G>> {
     // SAFETY: a `Hold` drops its guard before its handle.
     let real = unsafe { real_of(&handle) };
-    let is_recorded = tasks::is_known();
+    let is_recorded = is_recorded(handle.lock());
     let guard = if is_recorded {
         let attempt = || attempt(real).ok_or(());
         handle.lock().raw().tracked().try_awaited(kind, mode, H::GUARD, || false, attempt).ok()
@@ -177,7 +191,11 @@ pub(crate) fn block_on<H: Handle<Lock: HasRaw>, G>(
 ) -> Hold<H, G> {
     // SAFETY: a `Hold` drops its guard before its handle.
     let real = unsafe { real_of(&handle) };
-    let is_recorded = tasks::is_known();
+    let is_recorded = is_recorded(handle.lock());
+    if !handle.lock().is_checked() {
+        let guard = block(real);
+        return Hold::new(handle, guard, mode, is_recorded);
+    }
     let guard = if is_recorded { H::GUARD } else { GuardKind::Owned };
     let (attempt, block) = (|| attempt(real), || Ok::<_, Infallible>(block(real)));
     let tracked = handle.lock().raw().tracked();
@@ -220,6 +238,17 @@ impl<H: Handle<Lock: HasRaw>, G> Hold<H, G> {
                 this.is_recorded,
                 ptr::read(&raw const this.handle),
             )
+        }
+    }
+
+    /// Releases the lock with something else than the drop of its guard.
+    pub(crate) fn release_with(self, release: impl FnOnce(G)) {
+        let mode = self.mode;
+        let (guard, is_recorded, handle) = self.into_parts();
+        if is_recorded {
+            handle.lock().raw().tracked().release(mode, || release(guard));
+        } else {
+            release(guard);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The `async_lock` of a checked program: the real one, with the library's mirrors of its mutex and its
-//! reader-writer lock.
+//! The `async_lock` of a checked program: the real one, with the library's mirrors of its mutex, its reader-writer lock
+//! and its semaphore.
 
 // Records the process's counts, even if no crate uses the checked std.
 extern crate lockdep_std as _;

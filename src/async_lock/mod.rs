@@ -1,4 +1,4 @@
-//! [async-lock](https://docs.rs/async-lock), with its mutex and its reader-writer lock checked.
+//! [async-lock](https://docs.rs/async-lock), with its mutex, its reader-writer lock and its semaphore checked.
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! `async_lock`. Its other types are async-lock's own in any build, and not checked.
@@ -19,17 +19,16 @@
 //! `lockdep::as_task`. Elsewhere, only the functions that block a thread are checked: they wait with what
 //! the thread holds, but it is not known who has the guard afterwards.
 //!
-//! Both wake a waiting task without granting it the lock, which another task may take first. So
+//! They wake a waiting task without granting it the lock, which another task may take first. So
 //! orders are checked, and a task that waits for one of them is never reported as stuck.
 
 pub mod futures;
 mod guard;
 mod mutex;
 mod rwlock;
+mod semaphore;
 
-pub use ::async_lock::{
-    Barrier, BarrierWaitResult, OnceCell, Semaphore, SemaphoreGuard, SemaphoreGuardArc,
-};
+pub use ::async_lock::{Barrier, BarrierWaitResult, OnceCell};
 
 pub use self::{
     guard::{MutexGuard, MutexGuardArc},
@@ -38,4 +37,5 @@ pub use self::{
         RwLock, RwLockReadGuard, RwLockReadGuardArc, RwLockUpgradableReadGuard,
         RwLockUpgradableReadGuardArc, RwLockWriteGuard, RwLockWriteGuardArc,
     },
+    semaphore::{Semaphore, SemaphoreGuard, SemaphoreGuardArc},
 };

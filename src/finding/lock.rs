@@ -165,7 +165,7 @@ pub enum LockOf {
     /// The guarded type of a lock that tasks await.
     Awaited(fn() -> &'static str),
     /// The same, of a lock that wakes a waiting task without granting it the lock: another task may
-    /// take it first.
+    /// take it first. Empty if it guards nothing.
     Woken(fn() -> &'static str),
     /// The guarded type.
     Value(fn() -> &'static str),
@@ -191,6 +191,7 @@ impl LockKind {
         let wrapper = self.wrapper;
         match self.of {
             LockOf::Nothing | LockOf::Unknown | LockOf::Outside => wrapper.to_owned(),
+            LockOf::Woken(value) if value().is_empty() => wrapper.to_owned(),
             LockOf::Value(value) | LockOf::Awaited(value) | LockOf::Woken(value) => {
                 format!("{wrapper}<{}>", without_raw_locks(&without_paths(value())))
             }

@@ -602,3 +602,98 @@ fn traits_of_a_rwlock() {
     }
     assert_eq!(printed!(async_lock), printed!(::async_lock));
 }
+
+/// With one permit, a semaphore is a lock.
+#[test]
+fn orders_of_a_semaphore_of_async_lock() {
+    use async_lock::Semaphore;
+    let found = run(async {
+        let (a, b) = (Semaphore::new(1), async_lock::Mutex::new(()));
+        assert!(!both_orders!(a, b, |a| a.acquire().await, |b| b.lock().await));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+    let text = found[0].to_string();
+    assert!(text.contains("an `async_lock::Semaphore` made at "), "{text}");
+    let found = run(async {
+        let (a, b) = (Semaphore::new(1), StdMutex::new(()));
+        assert!(!both_orders!(a, b, |a| a.acquire_blocking(), |b| b.lock().unwrap()));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+}
+
+/// With several permits, it is a pool.
+#[test]
+fn a_pool_of_async_lock() {
+    use async_lock::Semaphore;
+    let found = run(async {
+        let pool = Semaphore::new(2);
+        let first = pool.acquire().await;
+        let second = pool.acquire().await;
+        drop((first, second));
+    });
+    assert_eq!(kinds(&found), [FindingKind::PoolExhaustion]);
+    let found = run(async {
+        let (a, b) = (Semaphore::new(2), Semaphore::new(2));
+        assert!(both_orders!(a, b, |a| a.acquire().await, |b| b.acquire().await));
+    });
+    assert_eq!(kinds(&found), [], "a pool is not part of the order");
+}
+
+/// Signals, attempts, guards that may be anywhere, and what was forgotten.
+#[test]
+fn correct_uses_of_a_semaphore() {
+    use async_lock::Semaphore;
+    let found = run(async {
+        let (a, b) = (Semaphore::new(1), Semaphore::new(1));
+        assert!(both_orders!(a, b, |a| a.acquire_arc().await, |b| b.acquire_arc().await));
+        let (a, b) = (Semaphore::new(1), Semaphore::new(1));
+        assert!(both_orders!(a, b, |a| a.acquire_arc_blocking(), |b| b.acquire_arc_blocking()));
+        let (a, b) = (Semaphore::new(1), Semaphore::new(1));
+        assert!(both_orders!(a, b, |a| a.try_acquire(), |b| b.try_acquire()));
+
+        // Any task may add a permit.
+        let (a, b) = (Semaphore::new(0), Semaphore::new(1));
+        a.add_permits(1);
+        b.add_permits(1);
+        assert!(both_orders!(a, b, |a| a.acquire().await, |b| b.acquire_blocking()));
+        let pool = Semaphore::new(2);
+        let first = pool.acquire().await;
+        pool.add_permits(1);
+        drop((pool.acquire().await, first));
+        // The first guard is of the time when they were checked.
+        assert_eq!(pool.available_permits(), 3);
+
+        let a = Arc::new(Semaphore::new(1));
+        let held = a.acquire().await;
+        assert!(a.try_acquire().is_none() && a.try_acquire_arc().is_none());
+        assert!(timeout(Duration::from_millis(20), a.acquire()).await.is_err());
+        held.forget();
+        a.add_permits(2);
+        a.try_acquire_arc().unwrap().forget();
+        let alone = Arc::clone(&a);
+        drop(a.acquire_arc().await);
+        assert_eq!((alone.available_permits(), Arc::strong_count(&alone)), (1, 2));
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// As the originals: what can be sent and shared, and printed.
+#[test]
+fn traits_of_a_semaphore() {
+    use async_lock::{Semaphore, SemaphoreGuard, SemaphoreGuardArc, futures};
+    static ONE: Semaphore = Semaphore::new(1);
+    fn is_send<T: Send + Sync>() {}
+    is_send::<(Semaphore, SemaphoreGuard<'_>, SemaphoreGuardArc)>();
+    is_send::<(futures::Acquire<'_>, futures::AcquireArc)>();
+    macro_rules! printed {
+        ($krate:path) => {{
+            use $krate as home;
+            let semaphore = Arc::new(home::Semaphore::new(2));
+            let guard = semaphore.try_acquire();
+            let futures = format!("{:?} {:?}", semaphore.acquire(), semaphore.acquire_arc());
+            format!("{semaphore:?} {guard:?} {futures}")
+        }};
+    }
+    assert_eq!(printed!(async_lock), printed!(::async_lock));
+    assert!(ONE.try_acquire().is_some());
+}

@@ -173,6 +173,10 @@ const REPLACEMENTS: [Replacement; 13] = [
         locks: &[Locks::AsyncLock],
         real: "async_lock",
         cfgs: &[ENFORCE, "feature=\"async_lock\""],
+        additions: &[
+            Addition { since: 3, feature: None, cfg: "async_lock_no_forget" },
+            Addition { since: 5, feature: None, cfg: "async_lock_no_available_permits" },
+        ],
         is_awaited: true,
         ..PLAIN
     },
