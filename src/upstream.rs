@@ -77,6 +77,7 @@ pub(crate) fn is_of_an_executor(function: &str) -> bool {
         "tokio::loom::",
         "async_executor::",
         "async_global_executor::",
+        "async_io::block_on",
         "async_io::driver::",
         "async_std::task::",
         "async_task::",

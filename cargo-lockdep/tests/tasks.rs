@@ -122,9 +122,10 @@ fn tasks_of_smol_and_futures_are_seen() {
     for unseen in ["unchecked: ", "async-lock", "async_executor", "flavours"] {
         assert!(!report.contains(unseen), "{unseen}: {report}");
     }
-    kiosk("main_and_task")
+    let ended = kiosk("main_and_task")
         .has_status(100)
         .says(&[title, "thread `main` acquired them in the opposite order"]);
+    assert!(!ended.stderr.contains("async_io.rs"), "{}", ended.stderr);
     kiosk("futures").has_status(100).says(&[
         "error[lockdep::inversion]: `second` (futures::Mutex #",
         "is a `futures::Mutex<()>` made at kiosk/src/main.rs:",
