@@ -195,6 +195,7 @@ const REPLACEMENTS: [Replacement; 13] = [
     Replacement {
         package: "async-task",
         line: "4.",
+        feature: Some("std"),
         root: "async_task.rs",
         locks: AWAITED,
         real: "async_task",
