@@ -128,19 +128,33 @@ struct Row {
     seen: String,
 }
 
+/// Packages that are not listed, but those that use them.
+const SHOWN_BY_USERS: [&str; 10] = [
+    "async-lock",
+    "futures",
+    "futures-util",
+    "lazy_static",
+    "lock_api",
+    "once_cell",
+    "parking_lot",
+    "rayon",
+    "rayon-core",
+    "tokio",
+];
+
 fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
     let row = |locks, seen: &str| Row {
         package: format!("{} {}", package.name, package.version),
         locks,
         seen: seen.to_owned(),
     };
-    if let Some((what, why)) = other_locks(&package.name) {
+    let features: Vec<_> = node.features.iter().map(ToString::to_string).collect();
+    let is_replaced =
+        Replacement::of(&package.name, &package.version.to_string(), &features).is_some();
+    if let Some((what, why)) = other_locks(&package.name).filter(|_| !is_replaced) {
         return vec![row(what.to_owned(), &format!("no: {why}"))];
     }
-    // The packages that use these are listed instead.
-    if ["lazy_static", "lock_api", "once_cell", "parking_lot", "rayon", "rayon-core", "tokio"]
-        .contains(&package.name.as_str())
-    {
+    if SHOWN_BY_USERS.contains(&package.name.as_str()) {
         return Vec::new();
     }
     let named = named_in(package);
@@ -157,7 +171,11 @@ fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
         let features = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
         let features = features.filter(|node| node.id == used.id).flat_map(|node| &node.features);
         let features: Vec<_> = features.map(ToString::to_string).collect();
-        let seen = is_seen(&used.name, &used.version.to_string(), &features);
+        let seen = if home.is_unchecked() {
+            "no: they are the real ones".to_owned()
+        } else {
+            is_seen(&used.name, &used.version.to_string(), &features)
+        };
         Some(row(format!("{} {}: {types}", used.name, used.version), &seen))
     });
     named.collect()

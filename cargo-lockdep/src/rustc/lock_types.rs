@@ -11,7 +11,10 @@ pub(crate) struct Home {
     types: &'static [&'static str],
 }
 
-const HOMES: [Home; 14] = [
+/// Those types of async-lock whose mirror is the real one.
+const UNCHECKED: &[&str] = &["Barrier", "OnceCell"];
+
+const HOMES: [Home; 15] = [
     Home {
         path: &["std", "sync"],
         types: &["Condvar", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock"],
@@ -45,12 +48,18 @@ const HOMES: [Home; 14] = [
         types: &["ThreadPool", "ThreadPoolBuilder", "join", "prelude", "scope", "spawn"],
     },
     Home { path: &["spin"], types: &["Lazy", "Mutex", "Once", "RwLock"] },
-    Home { path: &["async_lock"], types: &["Mutex", "OnceCell", "RwLock", "Semaphore"] },
+    Home { path: &["async_lock"], types: &["Mutex", "RwLock", "Semaphore"] },
+    Home { path: &["async_lock"], types: UNCHECKED },
     Home { path: &["futures", "lock"], types: &["Mutex"] },
     Home { path: &["futures_util", "lock"], types: &["Mutex"] },
 ];
 
 impl Home {
+    /// Returns `true` if these types are not checked, though others of the crate are.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.types == UNCHECKED
+    }
+
     pub(crate) fn crate_name(&self) -> &'static str {
         self.path[0]
     }
@@ -146,6 +155,12 @@ mod tests {
             named("use parking_lot::Mutex;\nuse once_cell::sync::Lazy;"),
             ["parking_lot {\"Mutex\"}", "once_cell {\"Lazy\"}"]
         );
+        assert_eq!(
+            named("use async_lock::{Barrier, Mutex};"),
+            ["async_lock {\"Mutex\"}", "async_lock {\"Barrier\"}"]
+        );
+        let barrier = of_source("use async_lock::Barrier;");
+        assert!(barrier[0].0.is_unchecked());
         assert_eq!(
             named("lazy_static! { static ref A: u8 = 1; }"),
             ["lazy_static {\"lazy_static\"}"]
